@@ -20,7 +20,7 @@ import numpy as np
 from facever._version import __version__
 from facever.catalogue import entries, found_at
 from facever.core.console import byte_count
-from facever.core.extras import EXTRAS
+from facever.core.extras import EXTRAS, install_command
 from facever.data.machine import (
     free_memory,
     free_shared,
@@ -54,8 +54,9 @@ class Diagnosis(Result):
         machine: System, processor, memory.
         engines: What computes models and searches galleries.
         models: Where each public model was found.
-        tests: What was tried, and "passed" with its time, or the reason why it failed.
-        passed: Whether all tests passed.
+        tests: What was tried, and "passed" with its time, or the reason why it failed or was not
+            tried: a package or a model is not installed.
+        passed: Whether no test failed.
     """
 
     versions: dict[str, str]
@@ -147,7 +148,7 @@ def _engines() -> Iterator[tuple[str, str]]:
     yield "torch", _attempt(_torch) if find_spec("torch") else "not installed"
     yield "onnxruntime", _attempt(_onnxruntime) if find_spec("onnxruntime") else "not installed"
     yield "openvino", _version("openvino") or "not installed"
-    yield "faiss", _attempt(_faiss)
+    yield "faiss", _attempt(_faiss) if find_spec("faiss") else "not installed"
 
 
 def _torch() -> str:
@@ -186,7 +187,7 @@ def _models() -> Iterator[tuple[str, str]]:
 
 
 def _tests() -> tuple[dict[str, str], bool]:
-    """Run every test; return what each said, and whether all passed."""
+    """Run every test; return what each said, and whether none failed."""
     said: dict[str, str] = {}
     passed = True
     for name, test in (
@@ -197,12 +198,23 @@ def _tests() -> tuple[dict[str, str], bool]:
         began = time.monotonic()
         try:
             note = test()
+        except _NotTriedError as reason:
+            said[name] = f"not tried: {reason}"
         except Exception as error:  # whatever is wrong is what the user wants to know
             reason = " ".join(str(error).split()) or type(error).__name__
             said[name], passed = f"FAILED: {_without_home(reason)}", False
         else:
             said[name] = f"passed in {time.monotonic() - began:.1f} s{note}"
     return said, passed
+
+
+class _NotTriedError(Exception):
+    """A test needs what is not installed."""
+
+
+def _require(module: str) -> None:
+    if find_spec(module) is None:
+        raise _NotTriedError(f"{module} is not installed: {install_command(module)}")
 
 
 def _decode_an_image() -> str:
@@ -224,6 +236,7 @@ def _search_a_gallery() -> str:
     from facever.embeddings.embedding_set import EmbeddingSet
     from facever.gallery.gallery import Gallery
 
+    _require("faiss")
     people = np.arange(_PEOPLE).repeat(_IMAGES_EACH)
     vectors = np.random.default_rng(0).normal(size=(len(people), _WIDTH))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -248,8 +261,9 @@ def _compute_a_model() -> str:
         (one.name for one in entries() if one.task == "embedding" and found_at(one) is not None),
         None,
     )
-    if name is None or find_spec("onnxruntime") is None:
-        return " (nothing to do: no public model here, or no onnxruntime)"
+    _require("onnxruntime")
+    if name is None:
+        raise _NotTriedError("no public model is on this machine (facever models list)")
     image = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
     vectors = np.asarray(load_model(name).embed([image, image], photos=False))
     if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):

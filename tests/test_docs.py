@@ -170,7 +170,7 @@ def test_the_whole_way_in_python_runs(tmp_path: Path, monkeypatch: pytest.Monkey
         shutil.copy(shot, tmp_path / f"{name}.jpg")
     code = _block("docs/python.md", "facever.train(")
     names: dict[str, object] = {}
-    exec(compile(code.replace("epochs=20", "epochs=2"), "docs/python.md", "exec"), names)
+    exec(compile(code.replace("epochs=10", "epochs=2"), "docs/python.md", "exec"), names)
     assert names["vectors"].shape == (4, 256)
     assert names["enrolled"].images == 96
     assert names["found"][0].candidates[0].score > 0.999  # the very image is enrolled

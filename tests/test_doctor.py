@@ -2,6 +2,7 @@
 
 import json
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,20 @@ def test_a_broken_part_is_named_and_the_others_are_still_tried(monkeypatch, caps
     assert said["tests"]["gallery"] == "FAILED: two wheels in ~/lib"
     assert said["tests"]["images"].startswith("passed")
     assert said["engines"]["faiss"] == "cannot be used: two wheels in ~/lib"
+
+
+def test_what_is_not_installed_is_not_a_failure(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(
+        doctor,
+        "find_spec",
+        lambda name: None if name in ("faiss", "onnxruntime") else find_spec(name),
+    )
+    status, out = run(monkeypatch, capsys, "--json")
+    said = json.loads(out)
+    assert (status, said["passed"]) == (0, True)
+    assert said["engines"]["faiss"] == said["engines"]["onnxruntime"] == "not installed"
+    assert (
+        said["tests"]["gallery"] == "not tried: faiss is not installed: pip install 'facever[cpu]'"
+    )
+    assert "not tried: onnxruntime is not installed" in said["tests"]["onnx model"]
+    assert said["tests"]["images"].startswith("passed")

@@ -11,6 +11,7 @@ import pytest
 from facever._version import __version__
 
 PROJECT = Path(__file__).parent.parent
+ROOT = ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "constraints.txt")
 BUILD = "import sys, setuptools.build_meta as backend; backend.build_{}(sys.argv[1])"
 
 
@@ -19,7 +20,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this checkout: setuptools writes into its folder."""
     pytest.importorskip("setuptools", "77")
     folder = tmp_path_factory.mktemp("copy")
-    for name in ("facever", "configs", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("facever", "configs", "tests", *ROOT):
         subprocess.run(["cp", "-R", "-P", str(PROJECT / name), str(folder)], check=True)
     return folder
 
@@ -81,7 +82,7 @@ def test_an_sdist_builds_the_same_wheel(
     unpacked: Path, wheel: zipfile.ZipFile, tmp_path: Path
 ) -> None:
     assert unpacked.name == f"facever-{__version__}"
-    for name in ("README.md", "LICENSE", "pyproject.toml"):
+    for name in ROOT:
         assert (unpacked / name).read_bytes() == (PROJECT / name).read_bytes()
     again = zipfile.ZipFile(build("wheel", unpacked, tmp_path))
     assert set(again.namelist()) == set(wheel.namelist())
@@ -90,3 +91,10 @@ def test_an_sdist_builds_the_same_wheel(
             assert again.read(name) == wheel.read(name), name
     for name in ("recipes/folder.yaml", "catalogue/models.json", "service/page/index.html"):
         assert f"facever/{name}" in wheel.namelist()
+
+
+def test_an_sdist_has_nothing_else(unpacked: Path) -> None:
+    made = {"PKG-INFO", "setup.cfg", "facever.egg-info"}
+    held = {path.name for path in unpacked.iterdir()} - {"build"}  # of the wheel built from it
+    assert held == {"facever", *ROOT, *made}
+    assert not list(unpacked.rglob("__pycache__"))
