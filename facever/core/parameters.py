@@ -4,6 +4,7 @@ import json
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from facever.errors import ConfigError, unknown
@@ -61,9 +62,13 @@ def find(parameters: Sequence[Parameter], key: str) -> Parameter:
     for name in key.split("."):
         known = {one.name: one for one in (parameters if found is None else found.inside)}
         if name not in known:
+            if found is not None and not known:
+                reason = f"{above[:-1]} has no keys below it: {found.description}"
+                raise ConfigError(f"unknown key '{key}'; {reason}")
             inside = [one for one in _dotted(parameters) if one.endswith(f".{key}")]
             if inside:
-                said = " or ".join(sorted(inside, key=len))
+                near = get_close_matches(key, known, n=1, cutoff=0.8)
+                said = " or ".join([*near, *sorted(inside, key=len)])
                 raise ConfigError(f"unknown key '{key}'; did you mean {said}?")
             raise ConfigError(unknown("key", f"{above}{name}", [above + one for one in known]))
         found, above = known[name], f"{above}{name}."

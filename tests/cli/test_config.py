@@ -49,3 +49,13 @@ def test_the_last_part_of_a_key(facever) -> None:
     status, _, said = facever("config", "lr")
     assert status == 2
     assert "did you mean optimizer.lr" in said
+
+
+def test_a_key_almost_of_the_top_level(facever) -> None:
+    assert "did you mean epochs or batch.epoch?" in facever("config", "epoch")[2]
+
+
+def test_keys_of_heads_are_explained_elsewhere(facever) -> None:
+    _, _, said = facever("config", "heads.0.margin")
+    assert "unknown key 'heads.0.margin'; heads has no keys below it" in said
+    assert "facever heads" in said

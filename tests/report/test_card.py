@@ -59,6 +59,7 @@ def test_a_card_says_what_is_known_and_what_is_not(run: Path) -> None:
     assert "model-index" not in said
     for fact in ("7 images of 2 people", "96 x 112", "Tests only.", "cosface", "0.9000", "0.35"):
         assert fact in text
+    assert "| last logged update | 20 |" in text  # of an evaluation, after that of the last loss
     assert text.count("ot measured") >= 3  # TAR, verification, groups
     assert "no operating point" in text
 
