@@ -198,8 +198,8 @@ def _tests() -> tuple[dict[str, str], bool]:
         began = time.monotonic()
         try:
             note = test()
-        except _NotTriedError as reason:
-            said[name] = f"not tried: {reason}"
+        except _NotTriedError as missing:
+            said[name] = f"not tried: {missing}"
         except Exception as error:  # whatever is wrong is what the user wants to know
             reason = " ".join(str(error).split()) or type(error).__name__
             said[name], passed = f"FAILED: {_without_home(reason)}", False

@@ -261,7 +261,9 @@ def _recipe(record: TrainingRecord) -> Section:
     rows: list[tuple[str, Cell]] = [
         (key, value) for key, value in flat(record.config) if not key.startswith(_PATHS)
     ]
-    logged = [int(table["step"].max()) for table in (record.train, record.development) if len(table)]
+    logged = [
+        int(table["step"].max()) for table in (record.train, record.development) if len(table)
+    ]
     if logged:
         rows.append(("last logged update", count(max(logged))))
     return Section("recipe", "Recipe", [Facts(rows)], "The whole configuration, without paths.")
