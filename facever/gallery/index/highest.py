@@ -116,12 +116,11 @@ class Highest:
 
     def _cut(self) -> None:
         """Cut the lists to their highest products, descending, and raise the floor."""
-        width = self._products.shape[1]
-        self._products, kept = self._products.topk(min(self._depth, width), dim=1)
-        self._rows = self._rows.gather(1, kept)
-        self._listed.clamp_(max=self._depth)
-        if width >= self._depth:
-            self._floor = self._products[:, -1]
+        kept = min(self._depth, self._products.shape[1])
+        self._products, places = self._products.topk(kept, dim=1)
+        self._rows = self._rows.gather(1, places)
+        self._listed.clamp_(max=kept)
+        self._floor = self._products[:, -1]
 
 
 def _highest_of(groups: Any) -> Any:

@@ -51,6 +51,20 @@ def test_the_bound_holds_where_every_rounding_goes_one_way(sign: int) -> None:
     assert limit < 3 * 2.0**-8
 
 
+def test_the_bound_has_what_the_vectors_and_the_sum_lose() -> None:
+    """A vector is rounded down by as much as is possible, and so is the sum; the probe is exact."""
+    vector, probe = np.full(272, 0, np.float32), np.full(272, 0, np.float32)
+    vector[:256], probe[:256] = (1 + 2.0**-8 * (1 - 2.0**-10)) / 16, 1 / 16
+    vector[256], probe[256] = 2.0**-4, 2.0**-4 * (1 - 2.0**-7)
+    vectors, probes = vector[None], probe[None]
+    lost, damaged = Rounding.of(vectors)
+    found, _ = highest_products(vectors, probes, 1, damaged)
+    error = float(probes[0].astype(np.float64) @ vectors[0].astype(np.float64)) - found[0, 0]
+    limit = bound(probes, lost, found)[0]
+    assert found[0, 0] == 1
+    assert 1.98 * 2.0**-8 < error <= limit < 2.05 * 2.0**-8
+
+
 def test_what_is_lost_by_rounding() -> None:
     vectors = unit(300, 40, 7)
     there = torch.from_numpy(vectors).to(torch.bfloat16).double().numpy()
