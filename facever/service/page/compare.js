@@ -25,6 +25,7 @@ export function compareSection(section) {
         el("figcaption", {}, quality(found.faces[k]))))),
       scale(found.score, found.operating_point), provenance(found.operating_point));
     if (found.note) answer.append(el("p", {}, found.note));
+    answer.scrollIntoView({ block: "nearest" }); // on a phone it is below the photos
   };
   section.append(el("div", { class: "pair" }, ...places.map((place) => place.element)),
     el("div", { class: "fields" }, points.element, action("Compare", run, { class: "main" })), answer);

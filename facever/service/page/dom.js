@@ -41,7 +41,16 @@ export function facts(pairs) {
   return el("dl", {}, ...rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 }
 
+/** A time of the service, ISO 8601 in UTC, to be read: without "T" and parts of a second. */
+export function time(iso) {
+  return iso ? el("time", { datetime: iso }, iso.replace("T", " ").replace(/\.\d+/, "").replace("+00:00", " UTC")) : "";
+}
+
+/** A table; a header that ends with "#" is of numbers. Columns without any content are omitted. */
 export function table(caption, headers, rows) {
+  const used = headers.map((header, k) => !header || !rows.length || rows.some((row) => row[k] !== ""));
+  headers = headers.filter((_, k) => used[k]);
+  rows = rows.map((row) => row.filter((_, k) => used[k]));
   const numeric = headers.map((header) => header.endsWith("#"));
   const head = headers.map((header, k) =>
     el("th", { scope: "col", class: numeric[k] ? "number" : null }, header.replace(/#$/, "")));

@@ -1,5 +1,5 @@
 import { blob, get, ofPerson, patch, post, remove, send } from "/page/api.js";
-import { action, confirmed, el, facts, field, say, table } from "/page/dom.js";
+import { action, confirmed, el, facts, field, say, table, time } from "/page/dom.js";
 
 const EACH = 60;
 
@@ -87,8 +87,8 @@ async function showPerson(view, person, state) {
   const rows = held.images.map((one) => {
     const box = el("input", { type: "checkbox", "aria-label": `Choose image ${one.image}` });
     chosen.set(one.image, box);
-    return [box, String(one.image), one.enrolled, one.quality === null ? "" : one.quality.toFixed(2),
-      one.camera ?? "", one.taken ?? "", one.source ?? "", one.hash ? `${one.hash.slice(0, 12)}…` : ""];
+    return [box, String(one.image), time(one.enrolled), one.quality === null ? "" : one.quality.toFixed(2),
+      one.camera ?? "", time(one.taken), one.source ?? "", one.hash ? `${one.hash.slice(0, 12)}…` : ""];
   });
   const shown = held.images.filter((one) => one.crop).map((one) => cropOf(person, one.image));
   const picked = () => [...chosen].filter(([, box]) => box.checked).map(([image]) => image);

@@ -2,7 +2,7 @@
 
 import { el, svg } from "/page/dom.js";
 
-const WIDTH = 560, LEFT = 16, RIGHT = 544, LINE = 44;
+const WIDTH = 560, LEFT = 16, RIGHT = 544, LINE = 48;
 
 export function scale(score, point) {
   const limit = point ? point.threshold : null;
@@ -14,18 +14,18 @@ export function scale(score, point) {
   const parts = [svg("line", { x1: LEFT, x2: RIGHT, y1: LINE, y2: LINE, class: "axis", "stroke-width": 2 })];
   for (let k = 0; k <= 4; k += 1) {
     const value = low + ((high - low) * k) / 4;
-    const label = svg("text", { x: at(value), y: LINE + 22, "text-anchor": k === 0 ? "start" : k === 4 ? "end" : "middle" });
+    const label = svg("text", { x: at(value), y: LINE + 24, "text-anchor": k === 0 ? "start" : k === 4 ? "end" : "middle" });
     label.textContent = value.toFixed(2);
     parts.push(svg("line", { x1: at(value), x2: at(value), y1: LINE, y2: LINE + 6, class: "axis" }), label);
   }
   if (limit !== null) {
-    const label = svg("text", { x: at(limit), y: 12, "text-anchor": at(limit) > 400 ? "end" : "start" });
+    const label = svg("text", { x: at(limit), y: 16, "text-anchor": at(limit) > 400 ? "end" : "start" });
     label.textContent = `threshold ${limit.toFixed(4)}`;
-    parts.push(svg("line", { x1: at(limit), x2: at(limit), y1: 16, y2: LINE + 8, class: "limit", "stroke-width": 2 }), label);
+    parts.push(svg("line", { x1: at(limit), x2: at(limit), y1: 20, y2: LINE + 8, class: "limit", "stroke-width": 2 }), label);
   }
   parts.push(svg("circle", { cx: at(score), cy: LINE, r: 7, class: "score" }));
   const told = `Score ${score.toFixed(4)}` + (limit === null ? ", without a threshold." : `, threshold ${limit.toFixed(4)}.`);
-  return svg("svg", { viewBox: `0 0 ${WIDTH} 72`, class: "scale", role: "img", "aria-label": told }, ...parts);
+  return svg("svg", { viewBox: `0 0 ${WIDTH} 80`, class: "scale", role: "img", "aria-label": told }, ...parts);
 }
 
 export function rate(value) {

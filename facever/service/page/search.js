@@ -26,6 +26,7 @@ export function searchSection(section, state) {
     if (found.note) answer.append(el("p", {}, found.note));
     answer.append(provenance(found.operating_point),
       el("p", { class: "hint" }, `${found.searched.toLocaleString("en")} people were searched.`));
+    answer.firstElementChild.scrollIntoView({ block: "nearest" });
   };
   section.append(place.element, el("div", { class: "fields" }, points.element, field("Candidates", count),
     el("div", {}, faces), action("Search", run, { class: "main" })),
