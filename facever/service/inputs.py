@@ -3,19 +3,21 @@
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.responses import Response
 
 from facever.core.json_files import parse_json
 from facever.data.headers import read_header
 from facever.faces.selection import Which
 from facever.service.limits import Limits
-from facever.service.problems import Problem, first_error
+from facever.service.problems import Problem, busy, first_error
 
 JSON, FORM = "application/json", "multipart/form-data"
 FORMATS = "JPEG, PNG, WebP or AVIF"
@@ -24,6 +26,7 @@ _FIELDS = 32  # of a form, without its files
 _FIELD_BYTES = 4 * 2**20  # of a form's field: embeddings as JSON
 
 B = TypeVar("B", bound="Asked")
+Handler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def _file_bytes(value: object) -> object:
@@ -216,21 +219,6 @@ async def _body_of(request: Request) -> Body:
     return Body(fields)
 
 
-async def _body_with_images(request: Request) -> Body:
-    """Read a body that may have images, unless the queue is full.
-
-    A form is refused before it is read; the server discards it. JSON is read, and refused before it
-    is parsed if it names images: embeddings do not wait.
-
-    Raises:
-        Problem: The queue is full (503), or as `_body_of`.
-    """
-    kind, service = _kind_of(request), request.app.state.service
-    if kind == FORM or (kind == JSON and b'"images"' in await request.body()):
-        service.admit()
-    return await _body_of(request)
-
-
 def _kind_of(request: Request) -> str:
     """Return the media type of a request's body."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -255,7 +243,29 @@ async def _fields_of(form: FormData) -> dict[str, Any]:
 
 
 Given: TypeAlias = Annotated[Body, Depends(_body_of)]
-GivenImages: TypeAlias = Annotated[Body, Depends(_body_with_images)]
+
+
+class ImageRoute(APIRoute):
+    """A route that takes images: it refuses them while the queue is full, before all else.
+
+    A form is refused before it is read; the server discards it. JSON is read, and refused before it
+    is parsed if it names images: embeddings do not wait.
+    """
+
+    def get_route_handler(self) -> Handler:
+        """Return what answers a request of the route."""
+        answer = super().get_route_handler()
+
+        async def admit(request: Request) -> Response:
+            service = request.app.state.service
+            if service.full:
+                kind = _kind_of(request)
+                if kind == FORM or (kind == JSON and b'"images"' in await request.body()):
+                    most = service.limits.queue
+                    raise busy(f"{service.waiting} images wait, and at most {most} may: try later")
+            return await answer(request)
+
+        return admit
 
 
 def takes(kind: type[Asked]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from facever.service.batching import BatchedModel
 from facever.service.croppers import Croppers, MakeCropper
 from facever.service.limits import LOG_DAYS, Limits
 from facever.service.metrics import Metrics
-from facever.service.problems import busy
 from facever.service.separate import SeparateModel
 from facever.service.turns import Turns
 
@@ -80,16 +79,10 @@ class Service:
         """Number of images that wait for a turn or for the model."""
         return self._turns.waiting + self.model.waiting
 
-    def admit(self) -> None:
-        """Refuse a request with images while the queue is full; those of an admitted one wait.
-
-        Raises:
-            Problem: As many images wait as may (503).
-        """
-        if self.waiting >= self.limits.queue:
-            raise busy(
-                f"{self.waiting} images wait, and at most {self.limits.queue} may: try again later"
-            )
+    @property
+    def full(self) -> bool:
+        """Whether as many images wait as may; requests with images are refused then."""
+        return self.waiting >= self.limits.queue
 
     @contextmanager
     def gallery(self) -> Iterator[Gallery]:

@@ -8,12 +8,14 @@ from facever.data.decode import ImageError
 from facever.data.given import pixels_of
 from facever.faces.selection import Which
 from facever.models.photos import crop_size
-from facever.service.inputs import Asked, GivenImages, ImageFiles, check_images, takes
+from facever.service.inputs import Asked, Given, ImageFiles, ImageRoute, check_images, takes
 from facever.service.problems import Problem
 from facever.service.replies import DetectionReply, FoundFaces, face_of
 from facever.service.routes.shared import OF_IMAGES, In, as_json, needs
 
-router = APIRouter(prefix="/v1", tags=["recognition"], dependencies=needs("search"))
+router = APIRouter(
+    prefix="/v1", tags=["recognition"], dependencies=needs("search"), route_class=ImageRoute
+)
 
 _NONE = "no face found"
 
@@ -32,7 +34,7 @@ class AskedDetect(Asked):
     responses=OF_IMAGES,
     summary="Find the faces in photos: boxes, landmarks, quality.",
 )
-def detect(body: GivenImages, service: In) -> Response:
+def detect(body: Given, service: In) -> Response:
     """A photo without a face has an empty list. Faces below the service's minimum quality are not
     listed: `error` says so where there is no other one.
     """

@@ -7,13 +7,13 @@ from facever.gallery.checks import Conflicts
 from facever.gallery.records import Duplicates
 from facever.recognizer import EnrollmentRules
 from facever.render.values import json_value
-from facever.service.inputs import AskedImages, GivenImages, Values, takes
+from facever.service.inputs import AskedImages, Given, ImageRoute, Values, takes
 from facever.service.problems import Problem
 from facever.service.replies import CountReply, EnrollmentReply, ImageRow, ImagesReply
 from facever.service.routes.shared import OF_IMAGES, In, PersonInPath, needs, refusals
 from facever.service.tracks import enroll_track
 
-router = APIRouter(prefix="/v1/people/{person}/images", tags=["people"])
+router = APIRouter(prefix="/v1/people/{person}/images", tags=["people"], route_class=ImageRoute)
 
 
 class AskedEnrollment(AskedImages):
@@ -59,9 +59,7 @@ def images(person: PersonInPath, service: In) -> ImagesReply:
     responses={**OF_IMAGES, **refusals(409), 200: {"model": EnrollmentReply}},
     summary="Enrol images of a person; a new person is added.",
 )
-def enroll(
-    person: PersonInPath, body: GivenImages, service: In, response: Response
-) -> EnrollmentReply:
+def enroll(person: PersonInPath, body: Given, service: In, response: Response) -> EnrollmentReply:
     """All images are added in one change, or none on an error. An image without a face is skipped
     and listed in `failed`. The status is 200 where nothing was added.
     """

@@ -9,14 +9,16 @@ from facever.gallery.answers import SearchResult
 from facever.gallery.decisions import joined_notes
 from facever.models.images import embed_given
 from facever.recognizer import Recognizer
-from facever.service.inputs import AskedImages, GivenImages, Values, takes
+from facever.service.inputs import AskedImages, Given, ImageRoute, Values, takes
 from facever.service.problems import Problem
 from facever.service.recording import record_search
 from facever.service.replies import SearchReply, search_reply
 from facever.service.routes.shared import OF_IMAGES, AskingNow, In, as_json, needs
 from facever.service.tracks import note_of, template_of
 
-router = APIRouter(prefix="/v1", tags=["recognition"], dependencies=needs("search"))
+router = APIRouter(
+    prefix="/v1", tags=["recognition"], dependencies=needs("search"), route_class=ImageRoute
+)
 
 
 class AskedSearch(AskedImages):
@@ -49,7 +51,7 @@ class AskedSearch(AskedImages):
     responses=OF_IMAGES,
     summary="Find the most similar people for each image (1:N).",
 )
-def search(body: GivenImages, service: In, asking: AskingNow) -> Response:
+def search(body: Given, service: In, asking: AskingNow) -> Response:
     """`unknown` is an answer. An operating point that the gallery has outgrown does not decide: the
     answer has scores, and `note` says why.
     """

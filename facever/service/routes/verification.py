@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from facever.service.inputs import AskedImages, GivenImages, takes
+from facever.service.inputs import AskedImages, Given, ImageRoute, takes
 from facever.service.pairs import compared, point_for_pairs
 from facever.service.problems import Problem
 from facever.service.recording import Asking, record_pair, record_person
@@ -16,7 +16,9 @@ from facever.service.replies import (
 from facever.service.routes.shared import OF_IMAGES, AskingNow, In, as_json, needs, refusals
 from facever.service.service import Service
 
-router = APIRouter(prefix="/v1", tags=["recognition"], dependencies=needs("search"))
+router = APIRouter(
+    prefix="/v1", tags=["recognition"], dependencies=needs("search"), route_class=ImageRoute
+)
 
 
 class AskedVerify(AskedImages):
@@ -38,7 +40,7 @@ class AskedVerify(AskedImages):
     responses={**OF_IMAGES, **refusals(404)},
     summary="Decide whether two images show one person, or an image a given person (1:1).",
 )
-def verify(body: GivenImages, service: In, asking: AskingNow) -> Response:
+def verify(body: Given, service: In, asking: AskingNow) -> Response:
     """Give two images or embeddings; or `person` and one or several.
 
     A photo without a face is an error, not a "no". Without an operating point there are scores and
