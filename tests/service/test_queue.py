@@ -56,7 +56,9 @@ def full(start):
 
 def wait_for(client, images: int) -> None:
     """Wait until so many images wait."""
+    until = time.monotonic() + 10
     while f"facever_queue_images {images}.0" not in client.get("/metrics").text:
+        assert time.monotonic() < until
         time.sleep(0.002)
 
 
