@@ -48,8 +48,8 @@ class Quantiser:
             for start in range(begin, end, _BLOCK):
                 block = codes[start : min(start + _BLOCK, end)].view(np.uint8)
                 index.add_sa_codes(block ^ _ZERO)
+                _release(codes)
             self._parts.append((begin, index))
-        _release(codes)
 
     def highest(
         self, probes: Integers, depth: int, rows: Keys | None = None
@@ -90,7 +90,7 @@ class Quantiser:
 
 
 def _release(copied: Any) -> None:
-    """Give back the memory of an array that is mapped from a file, until it is read again."""
+    """Give back the memory of a file from which an array is mapped, until it is read again."""
     while isinstance(copied, np.ndarray):
         copied = copied.base
     if isinstance(copied, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
