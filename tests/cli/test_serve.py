@@ -1,5 +1,7 @@
 """`facever serve`: what is refused before a port is open, and tokens."""
 
+import gc
+
 import pytest
 
 from facever.gallery.gallery import Gallery
@@ -55,6 +57,27 @@ def test_wrong_use_is_one_line(facever, gallery, model, tmp_path, monkeypatch, o
     assert word in err
     assert len(err.splitlines()) == 1
     assert "Traceback" not in err
+
+
+def test_no_garbage_is_searched_for_while_it_starts(facever, gallery, model, monkeypatch):
+    seen = []
+
+    def run(*_):
+        seen.append((gc.isenabled(), gc.get_freeze_count() > 10_000))
+
+    def load_app(_):
+        seen.append(gc.isenabled())
+
+    monkeypatch.setattr("facever.service.start.load_app", load_app)
+    monkeypatch.setattr("facever.service.server.serve", run)
+    try:
+        assert facever("serve", gallery, "--model", model)[0] == 0
+        assert seen == [False, (True, True)]
+        monkeypatch.undo()
+        assert facever("serve", "nothing", "--model", model)[0] == 2
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
 
 
 def test_a_gallery_of_another_model_is_refused(facever, model, tmp_path):
