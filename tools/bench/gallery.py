@@ -305,7 +305,10 @@ def open_large(rows: int, folder: Path) -> dict[str, float]:
 def compare_large(rows: int, folder: Path) -> dict[str, float]:
     """Search a large gallery, over FAISS's exact index of the same vectors."""
     with Gallery.open(folder / "gallery") as gallery:
-        raw = flat(gallery._index.refresh().parts[0].entries.vectors)
+        snapshot, *newer = (part.entries.vectors for part in gallery._index.refresh().parts)
+        raw = flat(snapshot)
+        for vectors in newer:
+            raw.add(np.ascontiguousarray(vectors))
         assert raw.ntotal == rows
         return compared(gallery, raw, (1, 64), 2)
 
