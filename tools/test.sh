@@ -2,8 +2,8 @@
 # All tests, in the environment of tools/quickstart.sh. Options go to pytest: tools/test.sh -k heads
 # One process more than there are cores, up to five, each with one thread: some tests wait for others'
 # processes. `-n 0` runs all tests in one process.
-# Temporary files are in memory where there is room (6 GB): the tests of galleries would wait for the
-# disk most of the time. TMPDIR names another place.
+# Temporary files are in memory where there is room (6 GB): tests of galleries wait for the disk.
+# TMPDIR names another place.
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 echo "facever tests"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}

@@ -170,7 +170,9 @@ def by_two_processes(words: list[str]) -> list[tuple[int, str, str]]:
         for number in range(2)
     ]
     told = [process.communicate(timeout=120) for process in both]
-    return [(process.returncode or 0, *said) for process, said in zip(both, told, strict=True)]
+    ended = [process.returncode for process in both]
+    assert None not in ended
+    return [(status, *said) for status, said in zip(ended, told, strict=True)]
 
 
 def test_the_result_is_told_once(run: Path, faces: Manifest, folder: Path) -> None:
