@@ -1,6 +1,7 @@
 """Several processes as one: what they exchange, and how all end when one fails."""
 
 import math
+import re
 import signal
 from pathlib import Path
 
@@ -158,13 +159,21 @@ main()
 """
 
 
+OF_TORCH = re.compile(
+    r"^\[W[^\n]* \[c10d\] [^\n]*\n(?:Exception raised from [^\n]*\n)?(?:frame #[^\n]*\n)*\n?",
+    re.MULTILINE,
+)
+
+
 def ended(
     body: str,
     before: str = "pass",
     after: str = "pass",
     count: int = 2,
 ) -> list[tuple[int, str]]:
-    """Run lines in each process; return exit status and standard error of each."""
+    """Run lines in each process; return exit status and standard error of each, without what torch
+    says where the other one's end was noticed first.
+    """
     environment = process_environment(count)
     program = PROGRAM.format(
         body=body.replace("\n", "\n        "), before=before, after=after.replace("\n", "\n    ")
@@ -176,7 +185,7 @@ def ended(
         )
         for number in range(count)
     ]
-    said = [process.communicate(timeout=60)[1] for process in running]
+    said = [OF_TORCH.sub("", process.communicate(timeout=60)[1]) for process in running]
     return [(process.returncode, text) for process, text in zip(running, said, strict=True)]
 
 
